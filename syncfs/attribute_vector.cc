@@ -22,9 +22,8 @@ std::int64_t sum(std::int64_t a, std::int64_t b) {
 template <class Get>
 void append_column(std::string& out, const std::vector<Attributes>& all, Get get) {
   const auto value = [&](const Attributes& a) { return static_cast<std::int64_t>(get(a)); };
-  const bool same = std::all_of(all.begin(), all.end(), [&](const Attributes& a) {
-    return value(a) == value(all.front());
-  });
+  const bool same = std::all_of(
+      all.begin(), all.end(), [&](const Attributes& a) { return value(a) == value(all.front()); });
   out += static_cast<char>(same ? kSame : kDeltas);
   std::int64_t last = 0;
   for (const Attributes& a : all) {

@@ -74,7 +74,8 @@ bool TarBlockWriter::octal(TarField field, std::int64_t value) {
   char* const begin = block_.data() + field.offset;
   const auto digits = static_cast<int>(field.size) - 1;
   if (value < 0 || (digits < 21 && (value >> (3 * digits)) != 0)) return false;
-  for (int i = digits - 1; i >= 0; --i, value >>= 3) begin[i] = static_cast<char>('0' + (value & 7));
+  for (int i = digits - 1; i >= 0; --i, value >>= 3)
+    begin[i] = static_cast<char>('0' + (value & 7));
   return true;
 }
 

@@ -51,13 +51,20 @@ struct Draft {
 
 char type_flag(EntryType type) {
   switch (type) {
-    case EntryType::kFile: return '0';
-    case EntryType::kHardLink: return '1';
-    case EntryType::kSymlink: return '2';
-    case EntryType::kCharDevice: return '3';
-    case EntryType::kBlockDevice: return '4';
-    case EntryType::kDirectory: return '5';
-    case EntryType::kFifo: return '6';
+    case EntryType::kFile:
+      return '0';
+    case EntryType::kHardLink:
+      return '1';
+    case EntryType::kSymlink:
+      return '2';
+    case EntryType::kCharDevice:
+      return '3';
+    case EntryType::kBlockDevice:
+      return '4';
+    case EntryType::kDirectory:
+      return '5';
+    case EntryType::kFifo:
+      return '6';
   }
   return '0';
 }
@@ -65,12 +72,18 @@ char type_flag(EntryType type) {
 std::int64_t type_bits(EntryType type) {
   switch (type) {
     case EntryType::kFile:
-    case EntryType::kHardLink: return 0100000;
-    case EntryType::kSymlink: return 0120000;
-    case EntryType::kCharDevice: return 0020000;
-    case EntryType::kBlockDevice: return 0060000;
-    case EntryType::kDirectory: return 0040000;
-    case EntryType::kFifo: return 0010000;
+    case EntryType::kHardLink:
+      return 0100000;
+    case EntryType::kSymlink:
+      return 0120000;
+    case EntryType::kCharDevice:
+      return 0020000;
+    case EntryType::kBlockDevice:
+      return 0060000;
+    case EntryType::kDirectory:
+      return 0040000;
+    case EntryType::kFifo:
+      return 0010000;
   }
   return 0;
 }
@@ -207,13 +220,15 @@ bool gnu(const Member& member, const Style& style, const Draft& draft, std::stri
 }
 
 // A field too small for its number is zero, and a record says it.
-void move_number(std::int64_t& value, std::size_t field, std::string_view key, PaxRecords& records) {
+void move_number(std::int64_t& value, std::size_t field, std::string_view key,
+                 PaxRecords& records) {
   if (fits_octal(value, field)) return;
   records.emplace(key, std::to_string(value));
   value = 0;
 }
 
-// Go drops what is not ASCII from a main header, and a slash that would end up last in a full field.
+// Go drops what is not ASCII from a main header, and a slash that would end up last in a full
+// field.
 std::string go_text(std::string_view text, std::size_t field) {
   std::string ascii;
   std::copy_if(text.begin(), text.end(), std::back_inserter(ascii),
@@ -276,7 +291,8 @@ std::string python_ascii(std::string_view text) {
   return ascii;
 }
 
-void move_python_text(std::string& text, std::size_t field, std::string_view key, std::string& body) {
+void move_python_text(std::string& text, std::size_t field, std::string_view key,
+                      std::string& body) {
   if (text.size() <= field && is_ascii(text)) return;
   append_pax_record(body, key, text);
   text = python_ascii(text);
@@ -365,11 +381,16 @@ bool write_tar_dialect(const Member& member, std::uint8_t dialect, std::string& 
   Draft draft = draft_of(member, (dialect & kDotSlash) != 0);
   switch (style.long_names) {
     case LongNames::kUstar:
-    case LongNames::kUstarFirstSplit: return ustar(member, style, std::move(draft), out);
-    case LongNames::kGnu: return gnu(member, style, draft, out);
-    case LongNames::kGoPax: return go_pax(member, style, std::move(draft), out);
-    case LongNames::kPythonPax: return python_pax(member, style, std::move(draft), out);
-    case LongNames::kGnuPax: return gnu_pax(member, style, std::move(draft), out);
+    case LongNames::kUstarFirstSplit:
+      return ustar(member, style, std::move(draft), out);
+    case LongNames::kGnu:
+      return gnu(member, style, draft, out);
+    case LongNames::kGoPax:
+      return go_pax(member, style, std::move(draft), out);
+    case LongNames::kPythonPax:
+      return python_pax(member, style, std::move(draft), out);
+    case LongNames::kGnuPax:
+      return gnu_pax(member, style, std::move(draft), out);
   }
   return false;
 }

@@ -14,17 +14,17 @@ namespace towline::syncfs {
 /// snapshot encoding: never reuse one.
 enum TarDialect : std::uint8_t {
   kHeaderKept = 0,
-  kGoUstar = 1,            // docker CLI; GNU tar --format=ustar
-  kGoPax = 2,              // docker CLI, where ustar cannot say it
-  kPythonGnu = 3,          // tarfile, GNU_FORMAT; busybox
-  kPythonPax = 4,          // tarfile, PAX_FORMAT, mtime a float: docker-py
-  kGnuGnu = 5,             // GNU tar --format=gnu
-  kGnuPosix = 6,           // GNU tar --format=posix
-  kGoUstarTypeBits = 7,    // docker CLI up to 20.10: file type bits in the mode
-  kGoPaxTypeBits = 8,      //
-  kPythonPaxWhole = 9,     // tarfile, PAX_FORMAT, mtime an integer
+  kGoUstar = 1,             // docker CLI; GNU tar --format=ustar
+  kGoPax = 2,               // docker CLI, where ustar cannot say it
+  kPythonGnu = 3,           // tarfile, GNU_FORMAT; busybox
+  kPythonPax = 4,           // tarfile, PAX_FORMAT, mtime a float: docker-py
+  kGnuGnu = 5,              // GNU tar --format=gnu
+  kGnuPosix = 6,            // GNU tar --format=posix
+  kGoUstarTypeBits = 7,     // docker CLI up to 20.10: file type bits in the mode
+  kGoPaxTypeBits = 8,       //
+  kPythonPaxWhole = 9,      // tarfile, PAX_FORMAT, mtime an integer
   kPythonPaxTruncate = 10,  // tarfile of Python < 3.8: mtime cut off, not rounded
-  kPythonUstar = 11,       // tarfile, USTAR_FORMAT
+  kPythonUstar = 11,        // tarfile, USTAR_FORMAT
   kTarDialects = 12,
 };
 

@@ -17,8 +17,8 @@ namespace towline::syncfs {
 struct TarForm {
   /// For every member in the tar's order the place of its entry in walk order, or kStray.
   std::vector<std::uint32_t> order;
-  std::vector<Member> strays;        // in the tar's order; headers are in `headers`
-  std::vector<HeaderForm> headers;   // of all members, in the tar's order
+  std::vector<Member> strays;       // in the tar's order; headers are in `headers`
+  std::vector<HeaderForm> headers;  // of all members, in the tar's order
   Snapshot::Tail tail;
 };
 

@@ -24,14 +24,22 @@ std::optional<EntryType> type_of(char flag) {
   switch (flag) {
     case '\0':
     case '0':
-    case '7': return EntryType::kFile;
-    case '1': return EntryType::kHardLink;
-    case '2': return EntryType::kSymlink;
-    case '3': return EntryType::kCharDevice;
-    case '4': return EntryType::kBlockDevice;
-    case '5': return EntryType::kDirectory;
-    case '6': return EntryType::kFifo;
-    default: return std::nullopt;
+    case '7':
+      return EntryType::kFile;
+    case '1':
+      return EntryType::kHardLink;
+    case '2':
+      return EntryType::kSymlink;
+    case '3':
+      return EntryType::kCharDevice;
+    case '4':
+      return EntryType::kBlockDevice;
+    case '5':
+      return EntryType::kDirectory;
+    case '6':
+      return EntryType::kFifo;
+    default:
+      return std::nullopt;
   }
 }
 

@@ -91,7 +91,8 @@ bool TarSource::State::advance(std::size_t until) {
         content.reset();
         phase = Phase::kEnd;
         break;
-      case Phase::kEnd: break;
+      case Phase::kEnd:
+        break;
     }
   }
 }

@@ -33,12 +33,12 @@ struct TarSplitter::State {
 
   Events& events;
   Phase phase = Phase::kHeader;
-  std::string raw;                // the header blocks, or the padding, so far
-  std::size_t wanted = kTarBlock; // bytes of raw that make it complete
-  std::size_t last_block = 0;     // where in raw the newest header block begins
+  std::string raw;                 // the header blocks, or the padding, so far
+  std::size_t wanted = kTarBlock;  // bytes of raw that make it complete
+  std::size_t last_block = 0;      // where in raw the newest header block begins
   std::uint64_t content_left = 0;
-  std::uint64_t padding = 0;      // of the file begun last
-  std::uint8_t dialect = 0;       // of the member before
+  std::uint64_t padding = 0;  // of the file begun last
+  std::uint8_t dialect = 0;   // of the member before
   bool clean = true;
   bool unpadded = false;
 };
@@ -46,7 +46,8 @@ struct TarSplitter::State {
 std::size_t TarSplitter::State::step(Bytes bytes) {
   switch (phase) {
     case Phase::kContent: {
-      const auto now = static_cast<std::size_t>(std::min<std::uint64_t>(content_left, bytes.size()));
+      const auto now =
+          static_cast<std::size_t>(std::min<std::uint64_t>(content_left, bytes.size()));
       events.content(bytes.first(now));
       content_left -= now;
       if (content_left == 0) {
@@ -57,9 +58,12 @@ std::size_t TarSplitter::State::step(Bytes bytes) {
       }
       return now;
     }
-    case Phase::kTail: tail(bytes); return bytes.size();
+    case Phase::kTail:
+      tail(bytes);
+      return bytes.size();
     case Phase::kHeader:
-    case Phase::kPadding: break;
+    case Phase::kPadding:
+      break;
   }
   return gather(bytes);
 }
@@ -91,7 +95,9 @@ void TarSplitter::State::padding_complete() {
 void TarSplitter::State::header_complete() {
   const TarBlockKind kind = classify_tar_block(std::string_view(raw).substr(last_block, kTarBlock));
   switch (kind.what) {
-    case TarBlockKind::What::kMember: begin_member(); return;
+    case TarBlockKind::What::kMember:
+      begin_member();
+      return;
     case TarBlockKind::What::kExtension: {
       const std::uint64_t room = kHeaderBytesMax - raw.size();
       if (raw.size() + kTarBlock > kHeaderBytesMax || kind.body > room ||
@@ -104,7 +110,8 @@ void TarSplitter::State::header_complete() {
       return;
     }
     case TarBlockKind::What::kZero:
-    case TarBlockKind::What::kBad: break;
+    case TarBlockKind::What::kBad:
+      break;
   }
   begin_tail();
 }
@@ -156,9 +163,14 @@ void TarSplitter::finish() {
       state_->clean = false;
       state_->events.member_torn(bytes_of(state_->raw));
       break;
-    case State::Phase::kPadding: state_->unpadded = true; [[fallthrough]];
-    case State::Phase::kHeader: state_->begin_tail(); break;
-    case State::Phase::kTail: break;
+    case State::Phase::kPadding:
+      state_->unpadded = true;
+      [[fallthrough]];
+    case State::Phase::kHeader:
+      state_->begin_tail();
+      break;
+    case State::Phase::kTail:
+      break;
   }
   state_->phase = State::Phase::kTail;
 }

@@ -20,14 +20,14 @@ class TarSplitter {
    public:
     virtual ~Events() = default;
     /// A member begins. For files, `content` calls of exactly entry.size bytes follow (none for an
-    /// empty file) and then `member_end`; for all else neither. entry.blob is not set: who takes the
-    /// content sets it. entry.path is as normal as it can be made, and may be no RelPath
+    /// empty file) and then `member_end`; for all else neither. entry.blob is not set: who takes
+    /// the content sets it. entry.path is as normal as it can be made, and may be no RelPath
     /// ("../x", or empty for the root); header.kept gives the name as it stands then.
     virtual void member(Member&& member) = 0;
     virtual void content(Bytes bytes) = 0;
     virtual void member_end() = 0;
-    /// The file begun last was cut off by the end of the stream: it is no member. Its raw header and the
-    /// content so far are the tail; `raw_header` is the former. Nothing follows.
+    /// The file begun last was cut off by the end of the stream: it is no member. Its raw header
+    /// and the content so far are the tail; `raw_header` is the former. Nothing follows.
     virtual void member_torn(Bytes raw_header) = 0;
     /// Bytes after the last member, zeros included; may be called often.
     virtual void tail(Bytes bytes) = 0;

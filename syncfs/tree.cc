@@ -37,14 +37,17 @@ void append_entry(DirectoryNode& node, std::string_view name, const Entry& entry
       if (entry.blob) append_id(node.ids, *entry.blob);
       break;
     case EntryType::kSymlink:
-    case EntryType::kHardLink: append_sized(out, entry.link_target); break;
+    case EntryType::kHardLink:
+      append_sized(out, entry.link_target);
+      break;
     case EntryType::kCharDevice:
     case EntryType::kBlockDevice:
       append_varint(out, entry.device_major);
       append_varint(out, entry.device_minor);
       break;
     case EntryType::kDirectory:
-    case EntryType::kFifo: break;
+    case EntryType::kFifo:
+      break;
   }
   if (!entry.xattrs.empty()) append_xattrs(out, entry);
 }
@@ -121,16 +124,21 @@ class TreeBuilder {
 
 void parse_content(ByteReader& reader, Entry& entry) {
   switch (entry.type) {
-    case EntryType::kFile: entry.size = reader.varint(); break;
+    case EntryType::kFile:
+      entry.size = reader.varint();
+      break;
     case EntryType::kSymlink:
-    case EntryType::kHardLink: entry.link_target = reader.sized(); break;
+    case EntryType::kHardLink:
+      entry.link_target = reader.sized();
+      break;
     case EntryType::kCharDevice:
     case EntryType::kBlockDevice:
       entry.device_major = static_cast<std::uint32_t>(reader.varint_to(UINT32_MAX));
       entry.device_minor = static_cast<std::uint32_t>(reader.varint_to(UINT32_MAX));
       break;
     case EntryType::kDirectory:
-    case EntryType::kFifo: break;
+    case EntryType::kFifo:
+      break;
   }
 }
 
