@@ -42,8 +42,9 @@ using SnapshotId = BlobId;  // of tree, attribute vector and tar form together
 class Snapshot {
  public:
   /// `tail`: a blob of what follows the last member (end blocks, or a rest that is
-  /// no tar), or nullopt with `tail_zeros` zero bytes.
+  /// no tar), or nullopt with `zeros` zero bytes.
   struct Tail {
+    bool unpadded = false;  // it begins right after the last member's content, without padding
     std::uint64_t zeros = 0;
     std::optional<BlobId> rest;
     std::uint64_t rest_size = 0;
@@ -51,6 +52,9 @@ class Snapshot {
     bool operator==(const Tail&) const = default;
   };
 
+  /// `members` are in the tar's order. Those that no tree can hold (the earlier ones of one path,
+  /// a path that is no RelPath or deeper than kTreeDepthMax, what lies below a path that is no
+  /// directory) count for the tar alone: find() and tree() do not know them.
   static std::shared_ptr<const Snapshot> make(std::vector<Member> members, Tail tail);
 
   const SnapshotId& id() const noexcept { return id_; }
@@ -64,7 +68,8 @@ class Snapshot {
   static std::string encode_update(const Snapshot* base, const Snapshot& next, int level);
 
   /// The inverse; checks that the outcome is `expected`. For bytes of a peer or a disk: bounded
-  /// by `size_max` when expanded, errors as values, never a partial snapshot.
+  /// by `size_max` when expanded (count 400 bytes and the path's length a member), errors as
+  /// values, never a partial snapshot.
   static Result<std::shared_ptr<const Snapshot>> apply_update(const Snapshot* base, Bytes update,
                                                               const SnapshotId& expected,
                                                               std::uint64_t size_max);
@@ -73,13 +78,17 @@ class Snapshot {
   std::optional<std::size_t> find(std::string_view path) const;
 
  private:
+  /// The encodings that the id is made of: snapshot_parts.h.
+  struct Parts;
+
   Snapshot() = default;
 
   SnapshotId id_{BlobId::Bytes{}};
   TreeId tree_{BlobId::Bytes{}};
   std::vector<Member> members_;
   Tail tail_;
-  std::vector<std::uint32_t> by_path_;  // member indexes, sorted by path
+  std::vector<std::uint32_t> by_path_;  // members of the tree, in walk order
+  std::shared_ptr<const Parts> parts_;
 };
 
 }  // namespace towline::syncfs
