@@ -11,6 +11,7 @@
 #include "proxy/docker_listener.h"
 #include "proxy/engine_answers.h"
 #include "proxy/engine_gateway.h"
+#include "proxy/http_relay.h"
 #include "proxy/status.h"
 #include "syncfs/blob_store.h"
 #include "syncfs/peer_record.h"
@@ -58,8 +59,13 @@ class Daemon {
                  .record = record_,
                  .snapshots = snapshots_,
                  .signatures = signatures_}),
-        listener_(runtime.loop, docker_socket_of(config, profile),
-                  {.engine = gateway_, .answers = &answers_, .builds = &builds_}) {}
+        docker_socket_(docker_socket_of(config, profile)),
+        listener_(runtime.loop.get_executor(), docker_socket_,
+                  [this](std::shared_ptr<ByteStream> client, const PeerCredentials&) {
+                    const RelayServices services{
+                        .engine = gateway_, .answers = &answers_, .builds = &builds_};
+                    return relay_connection(std::move(client), services);
+                  }) {}
 
   void start() {
     const auto loop = runtime_.loop.get_executor();
@@ -91,7 +97,7 @@ class Daemon {
   asio::awaitable<std::string> answer(std::string request) {
     if (request == "ready") {
       co_await link_.wait_ready();
-      co_return "ready " + listener_.path() + "\n";
+      co_return "ready " + docker_socket_ + "\n";
     }
     if (request == "status") {
       const auto ask = [](syncfs::BlobStore* of) { return of->usage(); };
@@ -118,6 +124,7 @@ class Daemon {
   EngineGateway gateway_;
   EngineAnswers answers_;
   BuildSender builds_;
+  const std::string docker_socket_;
   DockerListener listener_;
   std::unique_ptr<ControlSocket> control_;
 };

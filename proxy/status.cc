@@ -1,6 +1,7 @@
 #include "proxy/status.h"
 
 #include <boost/json.hpp>
+#include <fmt/format.h>
 
 namespace towline::proxy {
 namespace {

@@ -1,5 +1,6 @@
 #include "remote/engine_watch.h"
 
+#include "protocol/error.h"
 #include "protocol/log.h"
 #include "remote/engine_client.h"
 
