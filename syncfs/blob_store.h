@@ -17,6 +17,8 @@ namespace towline::syncfs {
 struct StoreOptions {
   std::filesystem::path dir;
   std::uint64_t budget_bytes = 20ull << 30;
+  std::uint64_t pack_bytes_max = 256ull
+                                 << 20;  // a pack that would grow beyond is followed by a new one
 };
 
 using StoreId = std::array<std::byte, 16>;
@@ -59,7 +61,8 @@ class BlobStore {
   /// Readable even if the blob is evicted later; nullptr when absent.
   std::unique_ptr<ContentSource> open(const BlobId& id) const;
 
-  /// As open, but reads all of it first and compares: a blob that fails is dropped, logged and absent.
+  /// As open, but reads all of it first and compares: a blob that fails is dropped, logged and
+  /// absent.
   std::unique_ptr<ContentSource> open_verified(const BlobId& id);
 
   /// Stores bytes; a no-op (that counts as a use) when they are there. Returns their id.
@@ -110,6 +113,7 @@ class BlobStore {
   /// Evicts the least recently used blobs, none that a lease holds, until the
   /// store is within its budget. `before` sees each victim first, while it is
   /// still readable (the proxy keeps a signature of it). Called after flights.
+  /// `before` may look up, open and put, but not flush, evict or check.
   using BeforeEvict = std::function<void(const BlobId&, const ContentSource&)>;
   void evict(const BeforeEvict& before = {});
 
