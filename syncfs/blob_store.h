@@ -17,6 +17,8 @@ namespace towline::syncfs {
 struct StoreOptions {
   std::filesystem::path dir;
   std::uint64_t budget_bytes = 20ull << 30;
+  std::uint64_t pack_bytes_max = 256ull
+                                 << 20;  // a pack that would grow beyond is followed by a new one
 };
 
 using StoreId = std::array<std::byte, 16>;
@@ -111,6 +113,7 @@ class BlobStore {
   /// Evicts the least recently used blobs, none that a lease holds, until the
   /// store is within its budget. `before` sees each victim first, while it is
   /// still readable (the proxy keeps a signature of it). Called after flights.
+  /// `before` may look up, open and put, but not flush, evict or check.
   using BeforeEvict = std::function<void(const BlobId&, const ContentSource&)>;
   void evict(const BeforeEvict& before = {});
 

@@ -1,0 +1,1 @@
+towline_fuzz(store_record syncfs)
