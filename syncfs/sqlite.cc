@@ -35,7 +35,8 @@ Database::Database(const std::filesystem::path& file) : file_(file) {
 }
 
 void Database::exec(const char* sql) {
-  if (sqlite3_exec(db_.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK) fail(sql);
+  if (sqlite3_exec(db_.get(), sql, nullptr, nullptr, nullptr) == SQLITE_OK) return;
+  fail(std::string_view(sql).substr(0, 40));  // a schema is long; its begin tells which
 }
 
 std::uint64_t Database::changes() const {
