@@ -61,8 +61,7 @@ class BlobStore {
   /// Readable even if the blob is evicted later; nullptr when absent.
   std::unique_ptr<ContentSource> open(const BlobId& id) const;
 
-  /// As open, but reads all of it first and compares: a blob that fails is dropped, logged and
-  /// absent.
+  /// As open, but reads all of it first and compares: a blob that fails is dropped, logged and absent.
   std::unique_ptr<ContentSource> open_verified(const BlobId& id);
 
   /// Stores bytes; a no-op (that counts as a use) when they are there. Returns their id.

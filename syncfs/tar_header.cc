@@ -51,7 +51,7 @@ std::string_view until_nul(std::string_view text) { return text.substr(0, text.f
 std::string normalised(const std::string& name) {
   const bool canonical = !name.empty() && name.front() != '/' && name.back() != '/' &&
                          name.find("./") == name.npos && name.find("//") == name.npos;
-  if (canonical && name != "." && name != "..") return name;
+  if (canonical && name != "." && !name.ends_with("/.")) return name;
   std::string path;
   for (std::size_t start = 0; start < name.size();) {
     const std::size_t end = std::min(name.find('/', start), name.size());
@@ -199,6 +199,19 @@ std::optional<Member> parse_main(std::string_view block, Extended extended) {
   return member;
 }
 
+// Every dialect writes these fields this way; others' headers need not be tried against all.
+bool may_be_dialect(std::string_view block) {
+  const auto field = [&](TarField f) { return block.substr(f.offset, f.size); };
+  const std::string_view magic = field(kTarMagic);
+  return (magic == kMagicPosix || magic == kMagicGnu) && field(kTarMode)[7] == '\0' &&
+         field(kTarMode)[6] >= '0' && field(kTarChecksum).substr(6) == std::string_view("\0 ", 2);
+}
+
+// Whether the name, wherever it stands, begins with "./".
+bool may_have_dot_slash(std::string_view block) {
+  return block.starts_with("./") || block.substr(kTarPrefix.offset).starts_with("./");
+}
+
 bool gives(const Member& member, std::uint8_t dialect, std::string_view raw, std::string& scratch) {
   scratch.clear();
   return write_tar_dialect(member, dialect, scratch) && scratch == raw;
@@ -242,11 +255,11 @@ std::uint8_t form_tar_header(Member& member, std::string_view raw, std::uint8_t 
   scratch.reserve(raw.size());
   HeaderForm& form = member.header;
   if (hint != kHeaderKept && gives(member, hint, raw, scratch)) return form.dialect = hint;
-  for (const std::uint8_t variant : {std::uint8_t{0}, kDotSlash}) {
-    for (std::uint8_t writer = 1; writer < kTarDialects; ++writer) {
-      const auto dialect = static_cast<std::uint8_t>(writer | variant);
-      if (dialect != hint && gives(member, dialect, raw, scratch)) return form.dialect = dialect;
-    }
+  const std::string_view main = raw.substr(raw.size() - kTarBlock);
+  const std::uint8_t variant = may_have_dot_slash(main) ? kDotSlash : 0;
+  for (std::uint8_t writer = 1; writer < kTarDialects && may_be_dialect(main); ++writer) {
+    const auto dialect = static_cast<std::uint8_t>(writer | variant);
+    if (dialect != hint && gives(member, dialect, raw, scratch)) return form.dialect = dialect;
   }
   form.extra.clear();
   form.kept = raw;

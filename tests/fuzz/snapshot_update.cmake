@@ -1,0 +1,1 @@
+towline_fuzz(snapshot_update syncfs)

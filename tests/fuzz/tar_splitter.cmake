@@ -1,0 +1,1 @@
+towline_fuzz(tar_splitter syncfs)
