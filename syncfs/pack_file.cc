@@ -1,7 +1,5 @@
 #include "syncfs/pack_file.h"
 
-#include "syncfs/store_files.h"
-
 #include <boost/endian/conversion.hpp>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -48,12 +46,12 @@ std::array<std::byte, kLooseHeaderSize> loose_header(std::uint64_t size) {
 }
 
 PackFile::PackFile(const std::filesystem::path& file, int flags)
-    : file_(file), fd_(std::make_shared<const Fd>(open_file(file, O_RDWR | O_CLOEXEC | flags))) {}
+    : file_(std::make_shared<const OpenFile>(OpenFile{open_file(file, O_RDWR | flags), file})) {}
 
 PackFile PackFile::create(const std::filesystem::path& file) {
   PackFile made(file, O_CREAT | O_EXCL);
   try {
-    write_at(made.fd_->get(), 0, std::as_bytes(std::span(kPackMagic, kMagicSize)), file);
+    write_at(made.file_->fd.get(), 0, std::as_bytes(std::span(kPackMagic, kMagicSize)), file);
   } catch (
       ...) {  // not swallowed: without its magic the file must not stay, or no pack could follow
     std::filesystem::remove(file);
@@ -77,7 +75,7 @@ std::uint64_t PackFile::append(std::uint64_t end, const BlobId& id, Bytes conten
   const auto header = pack_record({static_cast<std::uint32_t>(content.size()), id});
   try {
     const Bytes parts[] = {header, content};
-    write_parts_at(fd_->get(), end, parts, file_);
+    write_parts_at(file_->fd.get(), end, parts, file_->name);
   } catch (const Error&) {
     truncate(end);
     throw;
@@ -87,22 +85,22 @@ std::uint64_t PackFile::append(std::uint64_t end, const BlobId& id, Bytes conten
 
 std::uint64_t PackFile::size() const {
   struct stat found{};
-  if (::fstat(fd_->get(), &found) != 0) throw_errno("stat " + file_.native());
+  if (::fstat(file_->fd.get(), &found) != 0) throw_errno("stat " + file_->name.native());
   return static_cast<std::uint64_t>(found.st_size);
 }
 
 void PackFile::truncate(std::uint64_t size) {
-  if (::ftruncate(fd_->get(), static_cast<off_t>(size)) != 0) {
-    throw_errno("truncate " + file_.native());
+  if (::ftruncate(file_->fd.get(), static_cast<off_t>(size)) != 0) {
+    throw_errno("truncate " + file_->name.native());
   }
 }
 
 void PackFile::sync() {
-  if (::fdatasync(fd_->get()) != 0) throw_store_errno("sync", file_);
+  if (::fdatasync(file_->fd.get()) != 0) throw_store_errno("sync", file_->name);
 }
 
 std::unique_ptr<ContentSource> PackFile::source(std::uint64_t offset, std::uint64_t size) const {
-  return std::make_unique<FileSource>(fd_, offset, size, file_);
+  return std::make_unique<FileSource>(file_, offset, size);
 }
 
 std::uint64_t PackFile::scan(

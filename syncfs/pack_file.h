@@ -3,6 +3,7 @@
 #include "protocol/fd.h"
 #include "protocol/ids.h"
 #include "syncfs/content.h"
+#include "syncfs/store_files.h"
 
 #include <array>
 #include <cstdint>
@@ -67,8 +68,7 @@ class PackFile {
  private:
   PackFile(const std::filesystem::path& file, int flags);
 
-  std::filesystem::path file_;
-  std::shared_ptr<const Fd> fd_;
+  std::shared_ptr<const OpenFile> file_;
 };
 
 }  // namespace towline::syncfs

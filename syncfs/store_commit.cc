@@ -1,12 +1,22 @@
 #include "protocol/log.h"
 #include "syncfs/blob_store_impl.h"
 
+#include <algorithm>
+
 namespace towline::syncfs {
 namespace {
 
 // A blob that was dropped since has no file, and needs none.
 void sync_loose(const std::filesystem::path& file) {
   if (std::filesystem::exists(file)) sync_path(file);
+}
+
+// In the order of the table: neighbours share its pages.
+void sort(IndexBatch& batch) {
+  const auto id = [](const auto& pair) -> const BlobId& { return pair.first; };
+  std::ranges::sort(batch.remove);
+  std::ranges::sort(batch.add, {}, id);
+  std::ranges::sort(batch.uses, {}, id);
 }
 
 }  // namespace
@@ -27,9 +37,10 @@ BlobStore::Impl::Commit BlobStore::Impl::take_commit(Lock&) {
 void BlobStore::Impl::commit() {
   Lock lock(mutex);
   if (pending.empty() && dead.empty() && used.empty()) return;
-  const Commit what = take_commit(lock);
+  Commit what = take_commit(lock);
   index->refresh();  // lest the lookups' old state keep the WAL from being reset
   lock.unlock();
+  sort(what.batch);
   try {
     sync_files(what);
   } catch (const Error& e) {

@@ -66,20 +66,20 @@ void remove_file(const std::filesystem::path& file) {
   log::warn("remove {}: {}", file.native(), std::generic_category().message(errno));
 }
 
-FileSource::FileSource(std::shared_ptr<const Fd> fd, std::uint64_t offset, std::uint64_t size,
-                       std::filesystem::path name)
-    : fd_(std::move(fd)), offset_(offset), size_(size), name_(std::move(name)) {}
+FileSource::FileSource(std::shared_ptr<const OpenFile> file, std::uint64_t offset,
+                       std::uint64_t size)
+    : file_(std::move(file)), offset_(offset), size_(size) {}
 
 void FileSource::read_at(std::uint64_t offset, std::span<std::byte> into) const {
   if (offset > size_ || into.size() > size_ - offset) {
-    throw Error(Errc::malformed, "read past the end of a blob in " + name_.native());
+    throw Error(Errc::malformed, "read past the end of a blob in " + file_->name.native());
   }
   while (!into.empty()) {
     const ssize_t n =
-        ::pread(fd_->get(), into.data(), into.size(), static_cast<off_t>(offset_ + offset));
+        ::pread(file_->fd.get(), into.data(), into.size(), static_cast<off_t>(offset_ + offset));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw_errno("read " + name_.native());
-    if (n == 0) throw Error(Errc::corrupt, "unexpected end of " + name_.native());
+    if (n < 0) throw_errno("read " + file_->name.native());
+    if (n == 0) throw Error(Errc::corrupt, "unexpected end of " + file_->name.native());
     offset += static_cast<std::uint64_t>(n);
     into = into.subspan(static_cast<std::size_t>(n));
   }
@@ -89,7 +89,7 @@ void OwnedSource::read_at(std::uint64_t offset, std::span<std::byte> into) const
   MemorySource(view()).read_at(offset, into);
 }
 
-LooseDraft::LooseDraft(const std::filesystem::path& dir) : dir_(dir) {
+LooseDraft::LooseDraft(const std::filesystem::path& dir) {
   Fd fd(::open(dir.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (!fd && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)) {
     std::string name = (dir / "draft-XXXXXX").native();
@@ -97,7 +97,7 @@ LooseDraft::LooseDraft(const std::filesystem::path& dir) : dir_(dir) {
     if (fd) path_ = name;
   }
   if (!fd) throw_store_errno("make a temporary file in", dir / "draft");
-  fd_ = std::make_shared<const Fd>(std::move(fd));
+  file_ = std::make_shared<const OpenFile>(OpenFile{std::move(fd), dir / "draft"});
 }
 
 LooseDraft::~LooseDraft() {
@@ -105,15 +105,15 @@ LooseDraft::~LooseDraft() {
 }
 
 void LooseDraft::append(Bytes bytes) {
-  write_at(fd_->get(), kLooseHeaderSize + size_, bytes, dir_ / "draft");
+  write_at(file_->fd.get(), kLooseHeaderSize + size_, bytes, file_->name);
   size_ += bytes.size();
 }
 
 std::unique_ptr<ContentSource> LooseDraft::source() const {
-  return std::make_unique<FileSource>(fd_, kLooseHeaderSize, size_, dir_ / "draft");
+  return std::make_unique<FileSource>(file_, kLooseHeaderSize, size_);
 }
 
-void LooseDraft::seal() { write_at(fd_->get(), 0, loose_header(size_), dir_ / "draft"); }
+void LooseDraft::seal() { write_at(file_->fd.get(), 0, loose_header(size_), file_->name); }
 
 void LooseDraft::move_to(const std::filesystem::path& file) {
   std::filesystem::create_directories(file.parent_path());
@@ -122,7 +122,7 @@ void LooseDraft::move_to(const std::filesystem::path& file) {
     path_.clear();
     return;
   }
-  const std::string self = "/proc/self/fd/" + std::to_string(fd_->get());
+  const std::string self = "/proc/self/fd/" + std::to_string(file_->fd.get());
   const auto link = [&] {
     return ::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, file.c_str(), AT_SYMLINK_FOLLOW) == 0;
   };
@@ -131,19 +131,20 @@ void LooseDraft::move_to(const std::filesystem::path& file) {
 }
 
 std::unique_ptr<ContentSource> open_loose(const std::filesystem::path& file, std::uint64_t size) {
-  auto fd = std::make_shared<const Fd>(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!*fd) {
+  Fd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) {
     if (errno == ENOENT) return nullptr;
     throw_errno("open " + file.native());
   }
   struct stat found{};
-  if (::fstat(fd->get(), &found) != 0) throw_errno("stat " + file.native());
+  if (::fstat(fd.get(), &found) != 0) throw_errno("stat " + file.native());
   if (static_cast<std::uint64_t>(found.st_size) != kLooseHeaderSize + size) return nullptr;
+  auto open = std::make_shared<const OpenFile>(OpenFile{std::move(fd), file});
   std::array<std::byte, kLooseHeaderSize> header;
-  FileSource(fd, 0, header.size(), file).read_at(0, header);
+  FileSource(open, 0, header.size()).read_at(0, header);
   const auto told = parse_loose_header(header);
   if (!told || *told != size) return nullptr;
-  return std::make_unique<FileSource>(std::move(fd), kLooseHeaderSize, size, file);
+  return std::make_unique<FileSource>(std::move(open), kLooseHeaderSize, size);
 }
 
 Fd lock_store(const std::filesystem::path& dir) {

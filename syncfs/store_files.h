@@ -31,19 +31,23 @@ void remove_file(const std::filesystem::path& file);
 /// Makes names in a directory, or a file's contents, survive a power cut.
 void sync_path(const std::filesystem::path& path);
 
-/// A part of a file. Shares the descriptor, so it outlives the name.
+/// A descriptor and the name that it was opened by, for errors.
+struct OpenFile {
+  Fd fd;
+  std::filesystem::path name;
+};
+
+/// A part of a file. Shares the descriptor, so it outlives the file's name on disk.
 class FileSource final : public ContentSource {
  public:
-  FileSource(std::shared_ptr<const Fd> fd, std::uint64_t offset, std::uint64_t size,
-             std::filesystem::path name);
+  FileSource(std::shared_ptr<const OpenFile> file, std::uint64_t offset, std::uint64_t size);
   std::uint64_t size() const override { return size_; }
   void read_at(std::uint64_t offset, std::span<std::byte> into) const override;
 
  private:
-  std::shared_ptr<const Fd> fd_;
+  std::shared_ptr<const OpenFile> file_;
   std::uint64_t offset_;
   std::uint64_t size_;
-  std::filesystem::path name_;  // for errors
 };
 
 /// Bytes in memory that it owns.
@@ -79,8 +83,7 @@ class LooseDraft {
 
  private:
   std::filesystem::path path_;  // empty: unnamed
-  std::shared_ptr<const Fd> fd_;
-  std::filesystem::path dir_;
+  std::shared_ptr<const OpenFile> file_;
   std::uint64_t size_ = 0;
 };
 

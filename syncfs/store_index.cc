@@ -15,7 +15,7 @@ constexpr char kSchema[] =
     "CREATE TABLE IF NOT EXISTS blobs(id BLOB PRIMARY KEY, pack INTEGER NOT NULL,"
     " offset INTEGER NOT NULL, size INTEGER NOT NULL, last_use INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX IF NOT EXISTS blobs_by_use ON blobs(last_use);"
-    "CREATE INDEX IF NOT EXISTS blobs_by_pack ON blobs(pack, offset);";
+    "CREATE INDEX IF NOT EXISTS blobs_by_pack ON blobs(pack, offset, size);";
 
 Database open_writer(const std::filesystem::path& file) {
   Database database(file);

@@ -90,7 +90,7 @@ void BlobStore::Impl::recover_packs() {
       log::error("lose pack {} of store {}: {}", number, options.dir.native(), e.what());
       fs::remove(pack_path(number));
     }
-    const auto lost = index->cut_pack(number, size);
+    const auto lost = size < end ? index->cut_pack(number, size) : 0;
     losses += lost;
     if (lost > 0) log::error("lose {} blobs: {} is cut", lost, pack_path(number).native());
     if (size == 0) continue;
