@@ -36,7 +36,8 @@ class H2Connection {
   using Handler = std::function<void(std::unique_ptr<H2Stream>)>;
 
   /// `below` must outlive the connection.
-  static std::unique_ptr<H2Connection> make(ResumableStream& below, Role role, Handler handler = {});
+  static std::unique_ptr<H2Connection> make(ResumableStream& below, Role role,
+                                            asio::any_io_executor loop, Handler handler = {});
   virtual ~H2Connection() = default;
 
   /// Drives the connection until `below` ends or fails, the peer breaks the protocol or close() is called.

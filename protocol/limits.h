@@ -23,6 +23,8 @@ inline constexpr std::uint32_t kConcurrentStreamsMax = 10'000;
 
 /// A message of messages.proto on a stream.
 inline constexpr std::size_t kMessageMax = 4 << 20;
+/// What may be framed as a message at all: records inside a flight may be larger.
+inline constexpr std::size_t kFramedMessageMax = 16 << 20;
 
 /// An HTTP/1 head from a docker client or the engine: Go's own limit.
 inline constexpr std::uint32_t kHttpHeadMax = 1 << 20;

@@ -77,7 +77,8 @@ asio::awaitable<void> AgentLink::run_session() {
     log::info("link to {}: {}: {}", options_.remote.str(),
               state == LinkState::kUp ? "up" : "waiting", why);
   });
-  session->connection = H2Connection::make(*session->stream, H2Connection::Role::kClient);
+  session->connection = H2Connection::make(
+      *session->stream, H2Connection::Role::kClient, loop_.get_executor());
   session_ = std::move(session);
   std::exception_ptr failure;
   try {

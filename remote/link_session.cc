@@ -52,7 +52,7 @@ class LinkSession : public std::enable_shared_from_this<LinkSession> {
       log::info("link from {}: {}: {}", peer, state == LinkState::kUp ? "up" : "waiting", why);
     });
     connection_ = H2Connection::make(
-        *link_, H2Connection::Role::kServer,
+        *link_, H2Connection::Role::kServer, services_.runtime.loop.get_executor(),
         [this](std::unique_ptr<H2Stream> stream) { on_stream(std::move(stream)); });
     std::string why = "closed";
     try {
